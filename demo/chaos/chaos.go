@@ -80,6 +80,8 @@ type Round struct {
 	Records     int     `json:"records"`
 	Fields      int     `json:"fields"`
 	Repeats     int     `json:"repeated_writes"`
+	// Runs counts the workflow runs whose histories were looked at.
+	Runs int `json:"runs"`
 	// Findings are what does not hold, in words.
 	Findings []string `json:"findings,omitempty"`
 }
@@ -161,10 +163,26 @@ func (r *Runner) judge(ctx context.Context, before standing, stats schema.Stats,
 			out.Findings = append(out.Findings, fmt.Sprintf("%s was told %d times that an event is accepted, and %d were", source, want, got))
 		}
 	}
-	broken, err := r.lockstep.Broken(ctx)
-	out.Findings = append(out.Findings, broken...)
-	return err
+	for _, check := range []func() ([]string, error){
+		func() ([]string, error) { return r.lockstep.Broken(ctx) },
+		func() ([]string, error) { return r.land.Unique(ctx, r.others) },
+		func() ([]string, error) { return r.land.Still(ctx, stillFor) },
+		func() (findings []string, err error) {
+			out.Runs, findings, err = checker.Stories(ctx, r.opts.At())
+			return findings, err
+		},
+	} {
+		findings, err := check()
+		if err != nil {
+			return err
+		}
+		out.Findings = append(out.Findings, findings...)
+	}
+	return nil
 }
+
+// stillFor is how long nothing may be written once everything is in step (INV-09).
+const stillFor = time.Second
 
 // standing is where the counters stand.
 type standing struct {

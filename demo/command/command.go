@@ -31,6 +31,7 @@ type Play func(ctx context.Context, at endpoints.Endpoints, say func(string)) (r
 // line is the command line.
 type line struct {
 	Run        runCommand        `cmd:"" default:"withargs" help:"Start everything on this machine, play traffic, and stay up until Ctrl-C (the default)."`
+	Chaos      chaosCommand      `cmd:"" help:"Kill parts of a running demo while events are in flight, and check what is left."`
 	Temporal   temporalCommand   `cmd:"" help:"Run the Temporal server and its UI in the foreground."`
 	Simulators simulatorsCommand `cmd:"" help:"Run the simulated systems in the foreground."`
 }
