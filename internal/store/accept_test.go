@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -300,6 +301,57 @@ func TestAStuckKeyFailsOnlyItsOwn(t *testing.T) {
 	}
 	if a, err := s.Accept(t.Context(), posting("crm", unit("stuck", "body", "stuck", false))); err != nil || a.Events != 1 {
 		t.Errorf("afterwards: %+v, %v", a, err)
+	}
+}
+
+// counted is an index that counts what it is asked.
+type counted struct {
+	ring
+	asked atomic.Int64
+}
+
+func (c *counted) All(purpose string, parts ...[]byte) [][]byte {
+	c.asked.Add(1)
+	return c.ring.All(purpose, parts...)
+}
+
+func (c *counted) MAC(purpose string, parts ...[]byte) []byte { return c.All(purpose, parts...)[0] }
+
+// What comes while others commit is committed together: a disk that is slow costs a few waits, not one for each posting.
+func TestPostingsShareACommit(t *testing.T) {
+	t.Parallel()
+	p := newPlant(t)
+	index := &counted{ring: ring{"one"}}
+	s := p.store(index)
+	tx, err := p.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }() // released below
+	if _, err := tx.ExecContext(t.Context(), "LOCK TABLE event IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	const postings = 100
+	var all sync.WaitGroup
+	for i := range postings {
+		all.Go(func() {
+			if a, err := s.Accept(t.Context(), posting("crm", unit(fmt.Sprint("key", i), "body", fmt.Sprint("record", i), false))); err != nil || a.Events != 1 {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+	for deadline := time.Now().Add(10 * time.Second); index.asked.Load() < 3*postings; { // for its key, its body and its record
+		if time.Now().After(deadline) {
+			t.Fatalf("only %d postings are on their way", index.asked.Load()/3)
+		}
+		runtime.Gosched()
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if n := p.count("SELECT count(DISTINCT xmin::text) FROM event"); n > postings/4 || n < 2 {
+		t.Errorf("%d postings took %d commits", postings, n)
 	}
 }
 

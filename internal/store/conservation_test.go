@@ -59,8 +59,10 @@ func TestNothingIsEverLostFromTheNumbers(t *testing.T) {
 				rt.Fatal(err)
 			}
 		}
-		for range rapid.IntRange(12, 24).Draw(rt, "steps") {
-			step := rapid.SampledFrom([]string{"decide", "tell", "claim", "answer", "decide", "give back", "park", "release", "unhold", "tell", "claim", "answer", "again", "refuse"}).Draw(rt, "step")
+		for _, step := range rapid.Permutation([]string{
+			"tell", "tell", "tell", "tell", "decide", "decide", "decide", "decide", "claim", "claim", "claim", "answer", "answer", "answer",
+			"give back", "park", "release", "unhold", "again", "refuse", "fold",
+		}).Draw(rt, "steps") {
 			did := true
 			switch step {
 			case "tell":
@@ -135,6 +137,8 @@ func TestNothingIsEverLostFromTheNumbers(t *testing.T) {
 						race(err)
 					}
 				}
+			case "fold":
+				did = b.Count(`SELECT fold_tallies('-1 hour', 5)`) > 0
 			case "unhold":
 				n, err := b.ReleaseHeld(t.Context())
 				race(err)
@@ -158,7 +162,7 @@ func TestNothingIsEverLostFromTheNumbers(t *testing.T) {
 			rt.FailNow()
 		}
 	})
-	for _, step := range []string{"tell", "decide", "again", "refuse", "claim", "answer", "give back", "park", "release", "unhold"} {
+	for _, step := range []string{"tell", "decide", "again", "refuse", "claim", "answer", "give back", "park", "release", "unhold", "fold"} {
 		if done[step] == 0 {
 			t.Errorf("%s was done %d times in all", step, done[step])
 		}

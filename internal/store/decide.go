@@ -138,9 +138,14 @@ WHERE r.id = ANY($1::uuid[]) AND o.record = r.id`, pq.Array(merged))
 
 const (
 	// Who somebody is may be clear now that more is known of them: what waits for that is decided again beside what is new.
-	selectOpenEvents = `SELECT o.event, o.record, o.source, o.system, o.lane, o.seq, o.tries, o.reads, o.round, e.kind, e.part, e.body, e.dek, e.received_at
-FROM open_event o JOIN event e ON e.id = o.event WHERE o.record = ANY($1::uuid[])
-  AND (o.state = 'new' OR o.state = 'held' AND o.reason IN ('ambiguous_match', 'key_taken')) ORDER BY o.seq LIMIT $2`
+	// Record by record, the one that waits longest first; of one with too many events our own reads come first, since others
+	// wait for them.
+	selectOpenEvents = `SELECT o.event, o.record, o.source, o.system, o.lane, o.seq, o.tries, o.reads, o.round, o.of_record,
+  e.kind, e.part, e.body, e.dek, e.received_at
+FROM (SELECT o.*, min(o.seq) OVER w AS first, count(*) OVER w AS of_record FROM open_event o WHERE o.record = ANY($1::uuid[])
+    AND (o.state = 'new' OR o.state = 'held' AND o.reason IN ('ambiguous_match', 'key_taken'))
+    WINDOW w AS (PARTITION BY o.record) ORDER BY first, o.record, o.source <> $3, o.seq LIMIT $2) o
+JOIN event e ON e.id = o.event ORDER BY o.seq`
 	selectDeliveries = `SELECT d.record, d.system, d.state, d.op, d.desired_rev, coalesce(d.owed_from, 0) AS owed_from, coalesce(d.reason, '') AS reason,
   d.verified_epoch FROM delivery d WHERE d.record = ANY($1::uuid[])`
 )
@@ -155,6 +160,7 @@ type openEventRow struct {
 	Tries      int       `db:"tries"`
 	Reads      int       `db:"reads"`
 	Round      int       `db:"round"`
+	OfRecord   int       `db:"of_record"`
 	Kind       string    `db:"kind"`
 	Part       int       `db:"part"`
 	Body       []byte    `db:"body"`
@@ -175,16 +181,13 @@ type deliveryRow struct {
 
 // loadOpen reads what has to be decided about the locked records and opens it.
 func (t *tx) loadOpen(ctx context.Context, rows []recordRow) (records []*schema.OpenRecord, low int64, err error) {
-	ids := make([]string, len(rows))
-	for i, r := range rows {
-		ids[i] = r.ID.String()
-	}
 	var events []openEventRow
-	if err := t.list(ctx, &events, selectOpenEvents, pq.Array(ids), int64(maxDecided)); err != nil {
+	if err := t.list(ctx, &events, selectOpenEvents, pq.Array(idsOf(rows)), int64(maxDecided), schema.OwnSource); err != nil {
 		return nil, 0, err
 	}
+	rows, events = wholeRecords(rows, events)
 	var deliveries []deliveryRow
-	if err := t.list(ctx, &deliveries, selectDeliveries, pq.Array(ids)); err != nil {
+	if err := t.list(ctx, &deliveries, selectDeliveries, pq.Array(idsOf(rows))); err != nil {
 		return nil, 0, err
 	}
 	var epoch int64
@@ -236,6 +239,23 @@ func (t *tx) loadOpen(ctx context.Context, rows []recordRow) (records []*schema.
 		}
 	}
 	return records, low, nil
+}
+
+// wholeRecords leaves the records out whose events were cut off by the bound: a record is decided from all that is new of
+// it. The only one is decided from what the bound lets through.
+func wholeRecords(rows []recordRow, events []openEventRow) ([]recordRow, []openEventRow) {
+	if len(rows) == 1 {
+		return rows, events
+	}
+	loaded, of := map[schema.ID]int{}, map[schema.ID]int{}
+	for _, e := range events {
+		loaded[e.Record]++
+		of[e.Record] = e.OfRecord
+	}
+	cut := func(record schema.ID) bool {
+		return loaded[record] == 0 || loaded[record] < of[record] && len(loaded) > 1
+	}
+	return slices.DeleteFunc(rows, func(r recordRow) bool { return cut(r.ID) }), slices.DeleteFunc(events, func(e openEventRow) bool { return cut(e.Record) })
 }
 
 func compareIDs(a, b schema.ID) int { return bytes.Compare(a[:], b[:]) }

@@ -45,9 +45,11 @@ func (t *tx) writeDecisions(ctx context.Context, records []*schema.OpenRecord, r
 
 // A resolution without a state leaves the row's as it is; pq writes a nil element of an array as empty bytes.
 const updateRecords = `UPDATE record r SET rev = u.rev, state = coalesce(nullif(u.state, ''), r.state), dek = coalesce(nullif(u.dek, ''), r.dek),
-  identified = u.identified, bundle = $6
+  identified = u.identified, bundle = $6, wants_join = CASE WHEN u.state IS NULL THEN r.wants_join END
 FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::boolean[]) AS u (id, rev, state, dek, identified) WHERE r.id = u.id`
 
+// saveRecords stores what was decided. A record that was decided and not joined is no part of the one that it was thought to
+// be: the wish is over.
 func (t *tx) saveRecords(ctx context.Context, rs []schema.Resolution) error {
 	var ids []string
 	var revs []int64

@@ -264,9 +264,11 @@ func TestAJoinThatCannotBeHidesNoOther(t *testing.T) {
 	for _, ref := range []string{"003A", "003B", "003C"} {
 		record := b.recordOf(b.tell(ref, `{"of":"`+ref+`"}`))
 		want[record] = true
-		b.Exec(`UPDATE record SET wants_join = gen_random_uuid() WHERE id = $1`, record.String())
 	}
 	b.decide(ended(schema.Echo))
+	for record := range want {
+		b.Exec(`UPDATE record SET wants_join = gen_random_uuid() WHERE id = $1`, record.String())
+	}
 	for range 200 {
 		record, err := b.JoinWanted(t.Context())
 		must(t, err)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -161,9 +162,37 @@ func TestARowCannotBeReadInAnothersPlace(t *testing.T) {
 	b.tell("003A", `{"a":1}`)
 	b.tell("003B", `{"b":1}`)
 	b.Exec(`UPDATE event e SET body = o.body, dek = o.dek FROM event o WHERE o.id <> e.id`)
-	_, err := b.Decide(t.Context(), schema.DecideQuery{Lane: schema.LaneNormal}, everyRecord(ended(schema.Echo)))
-	if err == nil {
-		t.Error("a body that was moved to another row is opened there")
+	seen := 0
+	_, err := b.Decide(t.Context(), schema.DecideQuery{Lane: schema.LaneNormal}, func(_ context.Context, records []*schema.OpenRecord, _ schema.Look) ([]schema.Resolution, error) {
+		for _, r := range records {
+			for _, e := range r.Events {
+				seen++
+				if !e.Damaged || e.Body != nil {
+					t.Errorf("a body that was moved to another row is opened there: %s", e.Body)
+				}
+			}
+		}
+		return nil, nil
+	})
+	must(t, err)
+	if seen != 2 {
+		t.Errorf("%d events were to be decided", seen)
+	}
+}
+
+// A process with the keys of another installation would take every row for damaged: it does not start.
+func TestOtherKeysAreRefused(t *testing.T) {
+	b := newBench(t)
+	if err := b.TryKeys(t.Context()); err != nil {
+		t.Fatalf("an empty journal: %v", err)
+	}
+	b.tell("003A", `{"a":1}`)
+	if err := b.TryKeys(t.Context()); err != nil {
+		t.Fatalf("its own keys: %v", err)
+	}
+	b.Exec(`UPDATE event SET dek = '\x00'`)
+	if err := b.TryKeys(t.Context()); !errors.Is(err, store.ErrOtherKeys) {
+		t.Errorf("keys that open nothing: %v", err)
 	}
 }
 
