@@ -38,8 +38,8 @@ func (p Policy) givesUp(failing time.Duration) bool { return p.GiveUp > 0 && fai
 
 // ApplyInput asks for one vendor call of a part of a claim.
 type ApplyInput struct {
-	Claim  schema.ID `json:"claim"`
-	Part   int       `json:"part"`
+	Claim  schema.ID `json:"claim" validate:"required"`
+	Part   int       `json:"part" validate:"gte=0"`
 	System string    `json:"system"`
 	// Single is set for the only record of a claim in trouble: it stays in the claim until it is through.
 	Single bool   `json:"single,omitempty"`
@@ -59,7 +59,7 @@ type ApplyResult struct {
 
 // GiveBackInput ends a claim whose system is in trouble.
 type GiveBackInput struct {
-	Claim  schema.ID     `json:"claim"`
+	Claim  schema.ID     `json:"claim" validate:"required"`
 	Reason schema.Reason `json:"reason"`
 	// Pause is how long the system asked to be left alone; 0 when it did not.
 	Pause time.Duration `json:"pause,omitempty"`
@@ -67,7 +67,7 @@ type GiveBackInput struct {
 
 // ParkInput takes a record out of its claim until a person acts.
 type ParkInput struct {
-	Claim  schema.ID     `json:"claim"`
+	Claim  schema.ID     `json:"claim" validate:"required"`
 	Reason schema.Reason `json:"reason"`
 	Owner  string        `json:"owner"`
 	// Cancelled is set when somebody cancelled the run; the activity looks up who.
@@ -76,7 +76,7 @@ type ParkInput struct {
 
 // IncidentInput opens the incident of a record beside its retries; why it is retried stands in its calls.
 type IncidentInput struct {
-	Claim  schema.ID `json:"claim"`
+	Claim  schema.ID `json:"claim" validate:"required"`
 	System string    `json:"system"`
 	Object string    `json:"object"`
 	Owner  string    `json:"owner"`

@@ -224,6 +224,11 @@ func (w *applying) settleRead(call schema.Call, item *schema.Item, answer connec
 	if err != nil {
 		return schema.Ending{}, err
 	}
+	if answer.Record.ID != item.State.System(call.System).ID {
+		// The system merged the record into another one, whose news this is. Nothing more will be heard of the one asked for.
+		reason := schema.ReasonVendorMerge
+		return schema.Ending{Parked: reason, Members: []schema.Member{w.member(call, item, reason, "")}, ReadsOfOther: []schema.NewEvent{read}}, nil
+	}
 	return schema.Ending{Reads: []schema.NewEvent{read}}, nil
 }
 

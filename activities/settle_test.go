@@ -319,7 +319,9 @@ func TestSettleSuccess(t *testing.T) {
 			item.State.System("desk").Fields["nick"] = &schema.History{Kept: 3, Runs: []schema.Run{{Value: schema.Text("mine"), From: schema.Moment{At: 1}, To: schema.Moment{At: 1}}}}
 			item.State.System("crm").Fields["nick"] = &schema.History{Runs: []schema.Run{{Value: schema.Text("yours"), From: schema.Moment{At: noon.UnixMilli()}, To: schema.Moment{At: noon.UnixMilli()}, Event: wordOne}}}
 		}, want: "next write, parked as value_not_kept, tells ops"},
-		"read":                              {op: schema.OpRead, answer: connectors.Answer{ID: "d1", Record: record(theirs)}, want: "journals a read"},
+		"read": {op: schema.OpRead, answer: connectors.Answer{ID: "d1", Record: record(theirs)}, want: "journals a read"},
+		"read, and it is another by now": {op: schema.OpRead, answer: connectors.Answer{ID: "d2", Record: &connectors.Record{ID: "d2", Fields: theirs}},
+			want: "parked as vendor_merge, journals another's read, tells ops"},
 		"found nobody":                      {op: schema.OpFind, want: "next create"},
 		"found":                             {op: schema.OpFind, found: []connectors.Record{*record(theirs)}, want: "ref d1, journals a read"},
 		"found by our id":                   {op: schema.OpFind, found: []connectors.Record{*record(schema.Fields{"mail": "x@example.com"}), *record(ours)}, want: "ref d1, journals a read"},

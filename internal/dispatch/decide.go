@@ -105,7 +105,7 @@ func (d *decider) deliberate(r *schema.OpenRecord) (*deliberation, error) {
 			continue
 		}
 		if e.Damaged {
-			del.settled = append(del.settled, d.hold(del, e, schema.ReasonInternal, ""))
+			del.settled = append(del.settled, d.refuse(del, e, &schema.Refusal{Reason: schema.ReasonInternal}))
 			continue
 		}
 		event, refusal, ok := d.readSafely(del.rules, e)
@@ -156,7 +156,7 @@ func (d *decider) change(e schema.OpenEvent) (schema.Change, *schema.Refusal) {
 		var c schema.Change
 		dec := json.NewDecoder(bytes.NewReader(e.Body))
 		dec.UseNumber()
-		if dec.Decode(&c) != nil {
+		if dec.Decode(&c) != nil || schema.Validate(c) != nil {
 			return c, unreadable
 		}
 		return c, nil
@@ -170,7 +170,7 @@ func (d *decider) change(e schema.OpenEvent) (schema.Change, *schema.Refusal) {
 	switch {
 	case errors.As(err, &refusal):
 		return schema.Change{}, refusal
-	case err != nil || e.Part >= len(changes):
+	case err != nil || e.Part >= len(changes) || schema.Validate(changes[e.Part]) != nil:
 		return schema.Change{}, unreadable
 	}
 	return changes[e.Part], nil
@@ -405,6 +405,10 @@ func (d *decider) want(del *deliberation, res *schema.Resolution) {
 		}
 		// The read itself is in front of a person already.
 		wanted.Parked = w.Unread
+		if x := del.record.Deliveries[w.System]; x.State == schema.DeliveryParked && len(del.record.Events) == 0 {
+			// Nothing new was told: what waits for a person goes on waiting.
+			wanted.Parked = x.Reason
+		}
 		if w.Stuck {
 			wanted.Parked = schema.ReasonValueNotKept
 			res.Members = append(res.Members, schema.Member{

@@ -181,3 +181,21 @@ func TestAVainWishForAJoinIsForgotten(t *testing.T) {
 		t.Errorf("the delivery waits for %q", got)
 	}
 }
+
+// A look-up finds the customer's record, and nobody understands what it shows: it is the customer's all the same, no second
+// one is made, and it is left alone.
+func TestWhatALookUpFindsAndNobodyUnderstands(t *testing.T) {
+	w := newTown(t, 10)
+	w.crm.Human("", map[string]string{"email": "p1@example.com", "phone": "12"})
+	at, when := w.desk.Human("", map[string]string{"mail": "p1@example.com"})
+	e := w.settled(w.Tell("desk", whole(at, when, map[string]string{"mail": "p1@example.com"})))
+	if e.State != "decided" || w.parked(e.Record, "crm") != "bad_phone" || w.reads("crm") != 0 || len(w.waiting()) != 1 {
+		t.Errorf("the event is %s, the CRM's delivery waits for %q after %d reads, %v in front of people", e.State, w.parked(e.Record, "crm"), w.reads("crm"), w.waiting())
+	}
+	id := w.crm.FindBy("email", "p1@example.com")
+	w.edit(w.crm, id, "phone", "+13175550100")
+	stats := w.Settle()
+	if n, _, _ := w.crm.State("key"); stats.Open.Sum() != 0 || len(n) != 1 || w.in(w.crm, 1)["key"] != e.Record.String() || len(w.waiting()) != 0 {
+		t.Errorf("mended: %+v, %d records, %v in front of people", stats.Open, len(n), w.waiting())
+	}
+}
