@@ -125,9 +125,15 @@ func TestINV15_Signatures(t *testing.T) {
 	previous := filepath.Join(demo.Secrets(), "salesforce", "webhook_secret.previous")
 	do(t, os.WriteFile(previous, []byte(second), 0o600))
 	t.Cleanup(func() { do(t, os.Remove(previous)) })
-	time.Sleep(1100 * time.Millisecond) // a secret file is looked at once a second
 	body := []byte(fmt.Sprintf(`{"event_type":"UPDATE","source_system":"SALESFORCE","timestamp":%q,"record_id":%q,"object_type":"Contact",`+
 		`"change_set":{"LastName":{"old_value":null,"new_value":"Twin"}}}`, time.Now().UTC().Format(time.RFC3339), known))
+	do(t, eventually(t.Context(), func(ctx context.Context) error { // a secret file is looked at once a second
+		_, err := s.send(ctx, at, fmt.Sprintf("msg_inv15_%d_first", number), second, body)
+		if err == nil && s.answer.status != http.StatusAccepted {
+			err = fmt.Errorf("the second secret is not known: %d", s.answer.status)
+		}
+		return err
+	}))
 	type letter struct {
 		signed  []byte
 		secret  string
