@@ -55,9 +55,9 @@ func (l Login) Ask(ctx context.Context, c Credential) (Grant, error) {
 // loginRefused keeps the kinds that pass by themselves and makes everything else AuthExpired.
 func loginRefused(r *Response) *Error {
 	var answer struct {
-		Error string `json:"error"`
+		Error string `json:"error" validate:"required"`
 	}
-	spoken := json.Unmarshal(r.Body, &answer) == nil && answer.Error != ""
+	spoken := json.Unmarshal(r.Body, &answer) == nil && schema.Validate(answer) == nil
 	e := r.Refusal(spoken)
 	if e.Kind != schema.Throttled && e.Kind != schema.Unavailable {
 		e.Kind = schema.AuthExpired
@@ -70,7 +70,7 @@ func loginRefused(r *Response) *Error {
 
 func grant(r *Response) (Grant, error) {
 	var answer struct {
-		AccessToken string      `json:"access_token"`
+		AccessToken string      `json:"access_token" validate:"required,max=8192"`
 		ExpiresIn   json.Number `json:"expires_in"`
 		InstanceURL string      `json:"instance_url"`
 		ID          string      `json:"id"`
@@ -95,9 +95,6 @@ func grant(r *Response) (Grant, error) {
 
 // tokenText accepts what may stand in an Authorization header.
 func tokenText(s string) bool {
-	if s == "" || len(s) > 8<<10 {
-		return false
-	}
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
 			return false

@@ -401,14 +401,15 @@ func lostKind(unknown bool) schema.Kind {
 	return schema.Unavailable
 }
 
-// Decode reads the body as one JSON value; numbers keep their spelling. Its error is Unreadable.
+// Decode reads the body as one JSON value, numbers in their spelling, and holds it against its validate tags. Its error
+// is Unreadable.
 func (r *Response) Decode(v any) error {
 	d := json.NewDecoder(bytes.NewReader(r.Body))
 	d.UseNumber()
 	if d.Decode(v) != nil {
 		return r.Unreadable()
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := d.Token(); err != io.EOF || schema.Validate(v) != nil {
 		return r.Unreadable()
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"lockstep/activities"
+	"lockstep/schema"
 )
 
 // ErrNotAReference is returned for everything that must not enter a history.
@@ -57,22 +58,33 @@ func (c *referenceConverter) ToPayloads(values ...any) (*commonpb.Payloads, erro
 	return c.DataConverter.ToPayloads(values...)
 }
 
-// FromPayload reads one reference.
+// FromPayload reads one reference and holds it against its validate tags.
 func (c *referenceConverter) FromPayload(p *commonpb.Payload, to any) error {
 	if err := c.checkTarget(to); err != nil {
 		return err
 	}
-	return c.DataConverter.FromPayload(p, to)
+	if err := c.DataConverter.FromPayload(p, to); err != nil {
+		return err
+	}
+	return schema.Validate(to)
 }
 
-// FromPayloads reads references.
+// FromPayloads reads references and holds them against their validate tags.
 func (c *referenceConverter) FromPayloads(ps *commonpb.Payloads, to ...any) error {
 	for _, t := range to {
 		if err := c.checkTarget(t); err != nil {
 			return err
 		}
 	}
-	return c.DataConverter.FromPayloads(ps, to...)
+	if err := c.DataConverter.FromPayloads(ps, to...); err != nil {
+		return err
+	}
+	for _, t := range to {
+		if err := schema.Validate(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *referenceConverter) check(value any) error {

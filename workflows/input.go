@@ -10,13 +10,13 @@ import (
 // ClaimInput starts Sync and SyncRecord. Everything that decides how patient a run is comes in here and so stands in
 // its history: the map may change without breaking a replay.
 type ClaimInput struct {
-	Claim   schema.ID   `json:"claim"`
+	Claim   schema.ID   `json:"claim" validate:"required"`
 	System  string      `json:"system"`
 	Object  string      `json:"object"`
 	Op      schema.Op   `json:"op"`
 	Lane    schema.Lane `json:"lane"`
-	Parts   int         `json:"parts"`
-	Records int         `json:"records"`
+	Parts   int         `json:"parts" validate:"gte=0"`
+	Records int         `json:"records" validate:"gte=0"`
 	// Owner is the name in the map of who answers for the object.
 	Owner string `json:"owner"`
 	// Failing is how long the only record of a claim in trouble had been failing when the run was started.

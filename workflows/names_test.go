@@ -179,3 +179,27 @@ func TestStartingIsLegibleAndHoldsNoData(t *testing.T) {
 		t.Errorf("a record that fails for an hour is carried by %+v", in)
 	}
 }
+
+// A reference that names no claim, as a history of somebody else's could hold, is not read.
+func TestAReferenceWithoutAClaimIsNotRead(t *testing.T) {
+	c := workflows.DataConverter()
+	for _, into := range []any{
+		&workflows.ClaimInput{}, &activities.ApplyInput{}, &activities.GiveBackInput{}, &activities.ParkInput{}, &activities.IncidentInput{},
+	} {
+		p, err := c.ToPayload(into)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var faults schema.Faults
+		if err := c.FromPayload(p, into); !errors.As(err, &faults) || faults[0].Path != "Claim" {
+			t.Errorf("%T is read without a claim: %v", into, err)
+		}
+		all, err := c.ToPayloads(into)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.FromPayloads(all, into); !errors.As(err, &faults) {
+			t.Errorf("%T is read without a claim among others: %v", into, err)
+		}
+	}
+}

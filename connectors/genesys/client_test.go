@@ -570,3 +570,18 @@ func TestFits(t *testing.T) {
 		t.Errorf("eleven keys: %v, want Unsupported", err)
 	}
 }
+
+// A bulk enrich holds 10 contacts, a link is a request of its own; a claim is four of them.
+func TestBatchSizes(t *testing.T) {
+	var g Connector
+	for op, want := range map[schema.Op]int{
+		schema.OpWrite: 10, schema.OpLink: 1, schema.OpCreate: 10, schema.OpRead: 10, schema.OpFind: 10, schema.OpDelete: 0, schema.OpSteps: 0,
+	} {
+		if got := g.Batch(op); got != want {
+			t.Errorf("%s: %d in a request, want %d", op, got, want)
+		}
+	}
+	if got := g.CallsPerClaim(); got != 4 {
+		t.Errorf("%d calls in a claim", got)
+	}
+}

@@ -16,7 +16,7 @@ import (
 // errorBody is the platform's one error document.
 type errorBody struct {
 	Message       string         `json:"message"`
-	Code          string         `json:"code"`
+	Code          string         `json:"code" validate:"required"`
 	ContextID     string         `json:"contextId"`
 	MessageParams map[string]any `json:"messageParams"`
 }
@@ -26,15 +26,17 @@ type errorDetail struct {
 }
 
 func readError(body []byte) (e errorBody, spoken bool) {
-	return e, json.Unmarshal(body, &e) == nil && e.Code != ""
+	spoken = json.Unmarshal(body, &e) == nil && schema.Validate(e) == nil
+	return e, spoken
 }
 
 // readDetails returns the details of an error document.
 func readDetails(body []byte) (details []errorDetail, ok bool) {
 	var e struct {
-		Details []errorDetail `json:"details"`
+		Details []errorDetail `json:"details" validate:"dive"`
 	}
-	return e.Details, json.Unmarshal(body, &e) == nil
+	ok = json.Unmarshal(body, &e) == nil && schema.Validate(e) == nil
+	return e.Details, ok
 }
 
 // refused is the failure of a whole call.
@@ -76,9 +78,9 @@ func secondsOf(body errorBody) time.Duration {
 // itemError is the failure of one item of a bulk call.
 type itemError struct {
 	Code      string        `json:"code"`
-	Status    int           `json:"status"`
+	Status    int           `json:"status" validate:"gte=0,lte=599"`
 	Retryable bool          `json:"retryable"`
-	Details   []errorDetail `json:"details"`
+	Details   []errorDetail `json:"details" validate:"dive"`
 }
 
 // itemRefused classifies it. The vendor's own hint decides where a status alone would not: what it calls retryable is

@@ -34,13 +34,10 @@ func (g *Connector) ChangedSince(ctx context.Context, o connectors.Object, since
 	}
 	var list struct {
 		listing
-		Entities []contact `json:"entities"`
+		Entities []contact `json:"entities" validate:"required,dive"`
 	}
 	if err := response.Decode(&list); err != nil {
 		return connectors.Page{}, err
-	}
-	if list.Entities == nil {
-		return connectors.Page{}, response.Unreadable()
 	}
 	page := connectors.Page{Next: list.next()}
 	for _, c := range list.Entities {

@@ -233,7 +233,7 @@ func (g *Connector) badValue(field string) *connectors.Error {
 type result struct {
 	ID      string     `json:"id"`
 	Success bool       `json:"success"`
-	Status  int        `json:"status"`
+	Status  int        `json:"status" validate:"gte=0,lte=599"`
 	Entity  *contact   `json:"entity"`
 	Error   *itemError `json:"error"`
 }
@@ -251,7 +251,7 @@ func (g *Connector) bulk(ctx context.Context, operations []operation, query url.
 		return nil, err
 	}
 	var answer struct {
-		Results []result `json:"results"`
+		Results []result `json:"results" validate:"required,dive"`
 	}
 	if err := response.Decode(&answer); err != nil {
 		return nil, err
@@ -472,7 +472,7 @@ func (g *Connector) readSeveral(ctx context.Context, o connectors.Object, ids []
 		return nil, err
 	}
 	var list struct {
-		Results []result `json:"results"`
+		Results []result `json:"results" validate:"required,dive"`
 	}
 	if err := response.Decode(&list); err != nil {
 		return nil, err

@@ -580,3 +580,18 @@ func TestFindRefusesWhatCannotBeAsked(t *testing.T) {
 		t.Error("a field that is a clause is asked for")
 	}
 }
+
+// A collection holds 200 records, a composite call the queries of 50 look-ups; a claim is one call of them.
+func TestBatchSizes(t *testing.T) {
+	var s Connector
+	for op, want := range map[schema.Op]int{
+		schema.OpWrite: 200, schema.OpLink: 200, schema.OpCreate: 200, schema.OpRead: 200, schema.OpFind: 50, schema.OpDelete: 0, schema.OpSteps: 0,
+	} {
+		if got := s.Batch(op); got != want {
+			t.Errorf("%s: %d in a request, want %d", op, got, want)
+		}
+	}
+	if got := s.CallsPerClaim(); got != 1 {
+		t.Errorf("%d calls in a claim", got)
+	}
+}

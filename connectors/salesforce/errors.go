@@ -14,7 +14,7 @@ import (
 
 // failure is one entry of an error list: errorCode in the answer to a request, statusCode in an item of a collection.
 type failure struct {
-	ErrorCode  string   `json:"errorCode"`
+	ErrorCode  string   `json:"errorCode" validate:"required_without=StatusCode"`
 	StatusCode string   `json:"statusCode"`
 	Message    string   `json:"message"`
 	Fields     []string `json:"fields"`
@@ -29,7 +29,7 @@ func (f failure) code() string {
 
 // failures reads an error list; ok is false when the body is none.
 func failures(body []byte) (list []failure, ok bool) {
-	if json.Unmarshal(body, &list) != nil || len(list) == 0 || list[0].code() == "" {
+	if json.Unmarshal(body, &list) != nil || len(list) == 0 || schema.Validate(list[0]) != nil {
 		return nil, false
 	}
 	return list, true

@@ -45,9 +45,6 @@ func (s *Connector) feedPage(o connectors.Object, response *connectors.Response)
 	if err := response.Decode(&answer); err != nil {
 		return connectors.Page{}, err
 	}
-	if answer.Done == nil || answer.Records == nil {
-		return connectors.Page{}, response.Unreadable()
-	}
 	var page connectors.Page
 	for _, row := range answer.Records {
 		record, ok := s.record(o, row)

@@ -233,9 +233,9 @@ func (s *Connector) query(ctx context.Context, o connectors.Object, queries []qu
 	var answer struct {
 		CompositeResponse []struct {
 			Body           json.RawMessage `json:"body"`
-			HTTPStatusCode int             `json:"httpStatusCode"`
-			ReferenceID    string          `json:"referenceId"`
-		} `json:"compositeResponse"`
+			HTTPStatusCode int             `json:"httpStatusCode" validate:"gte=100,lte=599"`
+			ReferenceID    string          `json:"referenceId" validate:"required"`
+		} `json:"compositeResponse" validate:"required,dive"`
 	}
 	if err := response.Decode(&answer); err != nil {
 		return nil, err
@@ -259,10 +259,10 @@ func (s *Connector) query(ctx context.Context, o connectors.Object, queries []qu
 
 // rowsAnswer is the answer to a query.
 type rowsAnswer struct {
-	TotalSize      int              `json:"totalSize"`
-	Done           *bool            `json:"done"`
+	TotalSize      int              `json:"totalSize" validate:"gte=0"`
+	Done           *bool            `json:"done" validate:"required"`
 	NextRecordsURL string           `json:"nextRecordsUrl"`
-	Records        []map[string]any `json:"records"`
+	Records        []map[string]any `json:"records" validate:"required"`
 }
 
 // page reads one part's answer. Trouble of the whole system fails the call; a refused query fails its look-ups.
@@ -277,9 +277,6 @@ func (s *Connector) page(o connectors.Object, q query, r *connectors.Response) (
 	var answer rowsAnswer
 	if err := r.Decode(&answer); err != nil {
 		return page{}, err
-	}
-	if answer.Done == nil || answer.Records == nil {
-		return page{}, r.Unreadable()
 	}
 	p := page{full: !*answer.Done || len(answer.Records) >= pageLimit || answer.TotalSize > len(answer.Records)}
 	for _, row := range answer.Records {

@@ -24,7 +24,6 @@ type callers struct {
 	t       *testing.T
 	journal *store.Store
 	systems map[string]connectors.Reader
-	stop    func()
 }
 
 func newCallers(t *testing.T, perMinute, daily int) *callers {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"lockstep/internal/integrationmap"
 	"lockstep/internal/secrets"
@@ -47,8 +48,12 @@ func TestConfigurationErrorsNameTheVariable(t *testing.T) {
 		t.Errorf("of two faults: %v", err)
 	}
 	environment(t, nil)
-	if c, err := ReadConfig(); err != nil || c.Map != "integration-map.yaml" || c.Connections != 16 || c.Demo {
+	c, err := ReadConfig()
+	if err != nil || c.Map != "integration-map.yaml" || c.Connections != 16 || c.Demo {
 		t.Errorf("%+v, %v", c, err)
+	}
+	if c.KeepEnded != 7*24*time.Hour || c.KeepDead != 90*24*time.Hour {
+		t.Errorf("raw bodies are kept for %s and %s, want 7 and 90 days", c.KeepEnded, c.KeepDead)
 	}
 }
 

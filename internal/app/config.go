@@ -39,12 +39,12 @@ type Config struct {
 	// Log is debug, info, warn or error.
 	Log slog.Level `env:"LOCKSTEP_LOG" envDefault:"info"`
 	// KeepEnded and KeepDead are how long raw bodies are kept.
-	KeepEnded time.Duration `env:"LOCKSTEP_KEEP_ENDED" envDefault:"168h"`
-	KeepDead  time.Duration `env:"LOCKSTEP_KEEP_DEAD" envDefault:"2160h"`
+	KeepEnded time.Duration `env:"LOCKSTEP_KEEP_ENDED" envDefault:"168h" validate:"gt=0"`
+	KeepDead  time.Duration `env:"LOCKSTEP_KEEP_DEAD" envDefault:"2160h" validate:"gt=0"`
 	// Connections bounds the pool.
-	Connections int `env:"LOCKSTEP_DATABASE_CONNECTIONS" envDefault:"16"`
+	Connections int `env:"LOCKSTEP_DATABASE_CONNECTIONS" envDefault:"16" validate:"gte=4"` // two commits, a decision and a question at a time
 	// Stop is how long a process that is told to stop may finish what it began.
-	Stop time.Duration `env:"LOCKSTEP_STOP" envDefault:"20s"`
+	Stop time.Duration `env:"LOCKSTEP_STOP" envDefault:"20s" validate:"gt=0"`
 }
 
 // ReadConfig reads the environment. Its error names the variable and what it takes.
@@ -71,32 +71,36 @@ func variableProblem(err error) string {
 	if !errors.As(err, &parse) {
 		return "a variable cannot be read"
 	}
-	name := parse.Name
-	if field, ok := reflect.TypeFor[Config]().FieldByName(parse.Name); ok {
-		name, _, _ = strings.Cut(field.Tag.Get("env"), ",")
-	}
 	takes := map[reflect.Type]string{
 		reflect.TypeFor[bool](): "true or false", reflect.TypeFor[int](): "a whole number",
 		reflect.TypeFor[time.Duration](): "a span of time like 20s", reflect.TypeFor[slog.Level](): "debug, info, warn or error",
 	}
-	return name + " takes " + takes[parse.Type]
+	return variableOf(parse.Name) + " takes " + takes[parse.Type]
+}
+
+// variableOf returns the variable that a member is read from.
+func variableOf(member string) string {
+	if field, ok := reflect.TypeFor[Config]().FieldByName(member); ok {
+		member, _, _ = strings.Cut(field.Tag.Get("env"), ",")
+	}
+	return member
 }
 
 // check refuses numbers that make no sense.
 func (c Config) check() error {
-	for _, v := range []struct {
-		name string
-		span time.Duration
-	}{{"LOCKSTEP_KEEP_ENDED", c.KeepEnded}, {"LOCKSTEP_KEEP_DEAD", c.KeepDead}, {"LOCKSTEP_STOP", c.Stop}} {
-		if v.span <= 0 {
-			return fmt.Errorf("configuration: %s takes a span of time above zero", v.name)
+	var faults schema.Faults
+	if !errors.As(schema.Validate(c), &faults) {
+		return nil
+	}
+	problems := make([]string, len(faults))
+	for i, f := range faults {
+		takes := "a span of time above zero"
+		if f.Rule == "gte" {
+			takes = "a number of at least " + f.Bound
 		}
+		problems[i] = variableOf(f.Path) + " takes " + takes
 	}
-	const fewest = 4 // two commits, a decision and a question at a time
-	if c.Connections < fewest {
-		return fmt.Errorf("configuration: LOCKSTEP_DATABASE_CONNECTIONS takes a number of at least %d", fewest)
-	}
-	return nil
+	return fmt.Errorf("configuration: %s", strings.Join(problems, "; "))
 }
 
 // wiring is what every role is made of: configuration, secrets, map and shapes.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -169,7 +170,7 @@ func printLife(out io.Writer, life schema.Life, m *schema.Map) {
 			if !at.IsZero() {
 				stamp = at.UTC().Format("15:04:05.000")
 			}
-			_, _ = fmt.Fprintf(out, "  %s  %s\n", stamp, fmt.Sprintf(format, args...))
+			_, _ = fmt.Fprintf(out, "  %s  %s\n", stamp, strings.TrimRight(fmt.Sprintf(format, args...), " :"))
 		}
 		_, _ = fmt.Fprintf(out, "%s %s of %s %s (UTC, %s)\n", e.Kind, e.Event, e.Object, e.Record, e.ReceivedAt.UTC().Format(time.DateOnly))
 		if !e.SourceAt.IsZero() {
@@ -189,7 +190,7 @@ func printLife(out io.Writer, life schema.Life, m *schema.Map) {
 		}
 		for _, d := range e.Deliveries {
 			if d.State != schema.DeliveryIdle {
-				line(time.Time{}, "%s in %s is %s %s %s", d.Op, d.System, d.State, d.Reason, d.Workflow)
+				line(time.Time{}, "%s in %s is %s: %s", d.Op, d.System, d.State, cmp.Or(d.Workflow, d.Reason.Sentence()))
 			}
 		}
 		printEnd(line, e, m)
@@ -198,8 +199,10 @@ func printLife(out io.Writer, life schema.Life, m *schema.Map) {
 
 func printEnd(line func(time.Time, string, ...any), e schema.EventLife, m *schema.Map) {
 	switch {
+	case e.SupersededBy != nil:
+		line(e.EndedAt, "%s by event %s", e.Outcome, e.SupersededBy)
 	case e.State == "done":
-		line(e.EndedAt, "%s %s", e.Outcome, e.Sentence)
+		line(e.EndedAt, "%s: %s", e.Outcome, e.Sentence)
 	case e.State == string(schema.EventHeld):
 		owner := m.Owners[m.Objects[e.Object].Owner]
 		line(time.Time{}, "held: %s Owner: %s.", e.Sentence, owner.Name)

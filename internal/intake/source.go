@@ -305,6 +305,10 @@ func (s *Source) event(raw json.RawMessage, part int, c schema.Change, checked m
 		}
 	}
 	ref, err := s.check(raw, c, object, checked)
+	var faults schema.Faults
+	if err == nil && errors.As(schema.Validate(c), &faults) {
+		err = &schema.Refusal{Reason: schema.ReasonSchemaMismatch, Rule: "keeps our bound " + faults[0].Rule + "=" + faults[0].Bound + " of " + faults[0].Path, Remedy: "send less"}
+	}
 	var refusal *schema.Refusal
 	if errors.As(err, &refusal) {
 		err = &refusedEvent{Refusal: refusal, object: object.Object, owner: s.owner(object.Object, refusal.Field)}
