@@ -307,7 +307,7 @@ func wrote(h *schema.History, value schema.Value, at schema.Moment, sent int64, 
 		}
 		return false
 	}
-	if !at.IsZero() {
+	if !at.IsZero() && !answersLater(h, at, rev) {
 		settleFloating(h, at)
 		return place(h, observation{value: value, moment: at, rev: rev, ours: true}, nil) == sightUnclear
 	}
@@ -319,6 +319,18 @@ func wrote(h *schema.History, value schema.Value, at schema.Moment, sent int64, 
 	})
 	cut(h)
 	return unclear
+}
+
+// answersLater reports whether the newest word is dated after the write that answered it: clocks differ. What was decided
+// before the write was sent stood before it, whatever its date, and a time that says otherwise tells nothing about the
+// write. By that time the write would never be the newest, and be made again for ever.
+func answersLater(h *schema.History, at schema.Moment, rev int64) bool {
+	if len(h.Runs) == 0 {
+		return false
+	}
+	newest := h.Runs[len(h.Runs)-1]
+	order, _ := at.Compare(newest.To)
+	return order < 0 && newest.Rev <= rev && !newest.Flags.Has(schema.RunOwn)
 }
 
 // echoed reports whether the system's own event of a write came before its answer.

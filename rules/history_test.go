@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -248,5 +249,40 @@ func TestKillAndRevive(t *testing.T) {
 	revive(&h, event(20))
 	if got := tells(&h); got.word != "bad" {
 		t.Errorf("after its return: %v", got)
+	}
+}
+
+// The clock that dates an edit may be ahead of the one that dates our answer to it: the answer came later all the same, and
+// is not given again and again. An edit that was decided since is another matter.
+func TestAWriteComesAfterTheWordThatItAnswers(t *testing.T) {
+	r := customer(t)
+	state, rev := linked(t, r)
+	d := decide(r, state, rev, change(1, "desk", later(30), schema.Fields{"name": "Eve"}))
+	told := map[string]schema.Value{"name": schema.Text("Ada")}
+	if unclear := r.Wrote("desk", state, "", told, schema.Moment{At: later(10).UnixMilli()}, later(10).UnixMilli(), d.Rev); unclear {
+		t.Error("the write is unclear")
+	}
+	if w, more := r.Next("desk", record, state, false); more {
+		t.Errorf("%s again", w.Op)
+	}
+	// Its echo, dated by the same clock as the answer, is no news; an edit after the first one is.
+	d = decide(r, state, d.Rev, full(2, "desk", later(10), schema.Fields{
+		"ext": record.String(), "number": "C-1", "name": "Ada", "mail": "ada@example.com", "phone": "+13175550100", "seen": "monday",
+	}))
+	if d.Verdicts[0].Changed || len(d.Wants) != 0 {
+		t.Errorf("the echo is taken for %+v", d)
+	}
+	d = decide(r, state, d.Rev, change(3, "desk", later(40), schema.Fields{"name": "Mallory"}))
+	if got := wants(d); !slices.Equal(got, []string{"write desk"}) && !slices.Equal(got, []string{"read desk"}) {
+		t.Errorf("after the next edit wants %v", got)
+	}
+	stands(t, r, state, "name", "Ada")
+	// Decided while the write was under way, it may have come after it.
+	state, rev = linked(t, r)
+	d = decide(r, state, rev, change(1, "crm", later(1), schema.Fields{"Name": "Ada King"}))
+	decide(r, state, d.Rev, change(2, "desk", later(30), schema.Fields{"name": "Eve"}))
+	r.Wrote("desk", state, "", map[string]schema.Value{"name": schema.Text("Ada King")}, schema.Moment{At: later(10).UnixMilli()}, 0, d.Rev)
+	if _, more := r.Next("desk", record, state, false); !more {
+		t.Error("an edit that came after the write stands")
 	}
 }
