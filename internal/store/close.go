@@ -460,15 +460,16 @@ func (t *tx) openEndingMembers(ctx context.Context, claim schema.Claim, endings 
 func (s *Store) GiveBack(ctx context.Context, claim schema.ID, reason schema.Reason, pause time.Duration) (given bool, err error) {
 	err = s.patiently(ctx, func(t *tx) error {
 		given = false
+		// First its records are locked: of two that give it back at once, one finds it closed.
+		if err := t.endUnanswered(ctx, claim); err != nil {
+			return err
+		}
 		var c schema.Claim
 		err := t.get(ctx, &c, selectClaim, claim.String())
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
-			return err
-		}
-		if err := t.endUnanswered(ctx, claim); err != nil {
 			return err
 		}
 		if _, err := t.do(ctx, `UPDATE delivery SET state = 'ready', claim = NULL, part = NULL, ready_at = greatest(ready_at, now()) WHERE claim = $1`,
