@@ -53,6 +53,17 @@ func TestTheProjectsOwnMapLoads(t *testing.T) {
 	if b.Rulesets["customer"] == nil || len(b.Digest) != 64 || len(b.YAML) == 0 {
 		t.Fatalf("bundle %s with %d rulesets", b.Digest, len(b.Rulesets))
 	}
+	// The agreed customer, with our id in a place of both systems.
+	fields := b.Map.Objects["customer"].Fields
+	for name, kind := range map[string]schema.FieldType{
+		"customer_uuid": schema.TypeCanonicalID, "external_id": schema.TypeText, "email_address": schema.TypeEmail, "phone_number": schema.TypePhone,
+		"last_interaction_date": schema.TypeTimestamp,
+	} {
+		f := fields[name]
+		if f.Type != kind || f.Systems["salesforce"].Field == "" || f.Systems["genesys"].Field == "" {
+			t.Errorf("%s is a %s in %v", name, f.Type, f.Systems)
+		}
+	}
 }
 
 func fixtures(t *testing.T, kind string) []string {
