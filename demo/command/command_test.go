@@ -254,8 +254,16 @@ func TestDemoLivesThroughTheDeathOfEachPart(t *testing.T) {
 		})
 	}
 
-	// The next run begins on what the killed one left.
-	once := set.start(t, "--once", "--json", "--keep")
+	// The next run begins on what the killed one left, and the one after that anew.
+	kept := set.start(t, "--idle", "--keep")
+	kept.endpoints(t, "the databases of the killed run are taken over", func(endpoints.Endpoints) bool { return true })
+	if err := errors.Join(kept.Process.Signal(os.Interrupt), kept.Wait()); err != nil {
+		t.Errorf("--keep after a kill: %v", err)
+	}
+	if err := set.start(t, "--keep").Wait(); err == nil {
+		t.Error("old databases are played on with new systems")
+	}
+	once := set.start(t, "--once", "--json")
 	if err := once.Wait(); err != nil {
 		t.Errorf("--once after a kill: %v", err)
 	}

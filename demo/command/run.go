@@ -19,7 +19,7 @@ type runCommand struct {
 	JSON      bool          `name:"json" help:"Print the result as JSON on standard output."`
 	Endpoints string        `type:"path" placeholder:"FILE" help:"When ready, and again whenever a part was restarted, write where everything is as one JSON object."`
 	Within    time.Duration `default:"15m" help:"With --once: end with an error when the traffic is not done by then."`
-	Keep      bool          `help:"Carry on with the databases of the run before. The simulated systems begin empty all the same, so their old records are gone."`
+	Keep      bool          `help:"With --idle: carry on with the databases of the run before. The simulated systems begin empty all the same."`
 	SQLite    bool          `name:"sqlite" help:"Keep Temporal's state in an SQLite file instead of in Postgres."`
 	Workers   int           `default:"1" help:"How many worker processes run."`
 	Folder    string        `type:"path" placeholder:"DIR" help:"Where the state is kept (default: LOCKSTEP_DEMO_DIR, or a folder in your cache)."`
@@ -31,6 +31,9 @@ type runCommand struct {
 func (c *runCommand) Run(ctx context.Context, to outlets, play Play) (err error) {
 	if c.Once && c.Idle {
 		return errors.New("--once plays and --idle does not: choose one")
+	}
+	if c.Keep && !c.Idle {
+		return errors.New("--keep needs --idle: the simulated systems begin empty and give out ids again that the old databases know")
 	}
 	executable, err := os.Executable()
 	if err != nil {

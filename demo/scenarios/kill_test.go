@@ -52,8 +52,3 @@ func TestE04_TemporalIsKilled(t *testing.T) {
 func TestE05_EverythingIsKilledAtOnce(t *testing.T) {
 	torment(t, 5, chaos.Plan{Parts: chaos.Parts(), Together: true})
 }
-
-// TestKillRound is one of the rounds that `make proof` runs five of.
-func TestKillRound(t *testing.T) {
-	torment(t, 6, chaos.EveryPart())
-}

@@ -55,24 +55,33 @@ func run(m *testing.M) (code int, err error) {
 // bringUp starts a demo in a folder of its own, from programs that are built for it. What it returns has to be brought
 // down, also after an error.
 func bringUp(ctx context.Context, home string, tags ...string) (*stack.Stack, error) {
-	if err := os.Chmod(home, 0o711); err != nil {
+	opts, err := prepared(home, tags...)
+	if err != nil {
 		return nil, err
+	}
+	return stack.Up(ctx, opts)
+}
+
+// prepared builds the programs and says how to bring a demo up with them.
+func prepared(home string, tags ...string) (opts stack.Options, err error) {
+	if err := os.Chmod(home, 0o711); err != nil {
+		return opts, err
 	}
 	binaries := filepath.Join(home, "bin")
 	for name, source := range map[string]string{"lockstep": "./starter", "worker": "./worker"} {
 		if err := build(filepath.Join(binaries, name), source, tags...); err != nil {
-			return nil, err
+			return opts, err
 		}
 	}
 	executable, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return opts, err
 	}
-	return stack.Up(ctx, stack.Options{
+	return stack.Options{
 		Folder: filepath.Join(home, "state"), Fresh: true, Map: "../../integration-map.yaml", Binaries: binaries, Executable: executable,
 		Endpoints: filepath.Join(home, "endpoints.json"),
 		Say:       func(text string) { fmt.Fprintln(os.Stderr, text) },
-	})
+	}, nil
 }
 
 // build compiles a program of the main module, with the versions that the main module chooses.

@@ -95,7 +95,7 @@ func ends(ctx context.Context, _ *testscript.TestScript, s *scene, args []string
 			return err
 		}
 		for _, e := range life.Events {
-			if string(e.Outcome) != args[0] || len(args) > 1 && string(e.Reason) != args[1] {
+			if e.State != "done" || string(e.Outcome) != args[0] || len(args) > 1 && string(e.Reason) != args[1] {
 				return fmt.Errorf("event %s is %s, %s %s", e.Event, e.State, e.Outcome, e.Reason)
 			}
 		}

@@ -78,6 +78,12 @@ func (s *Stack) intakePart() supervisor.Part {
 		map[string]string{"LOCKSTEP_LISTEN": s.addresses.intake})
 }
 
+// everythingPart is all of Lockstep in the process of intake.
+func (s *Stack) everythingPart() supervisor.Part {
+	return s.lockstepPart("intake", "intake", "lockstep", []string{"serve", "--roles", "intake,dispatch,worker"},
+		map[string]string{"LOCKSTEP_LISTEN": s.addresses.intake})
+}
+
 func (s *Stack) dispatchPart() supervisor.Part {
 	return s.lockstepPart("dispatch", "dispatch", "lockstep", []string{"serve", "--roles", "dispatch"}, nil)
 }

@@ -28,6 +28,8 @@ type Options struct {
 	SQLite bool
 	// Workers is how many worker processes run; 0 means 1.
 	Workers int
+	// Together runs intake, dispatch and worker in one process.
+	Together bool
 	// Map is the integration map.
 	Map string
 	// Binaries is the folder that holds lockstep and worker.
@@ -214,6 +216,9 @@ func (s *Stack) startNeighbours(ctx context.Context) error {
 }
 
 func (s *Stack) startLockstep(ctx context.Context) error {
+	if s.opts.Together {
+		return s.supervisor.Start(ctx, s.everythingPart())
+	}
 	parts := []supervisor.Part{s.intakePart(), s.dispatchPart()}
 	for _, name := range s.workers() {
 		parts = append(parts, s.workerPart(name))
@@ -233,7 +238,7 @@ func (s *Stack) startAtOnce(ctx context.Context, parts ...supervisor.Part) error
 
 // Endpoints returns where everything can be reached now. While a part is down its number is missing.
 func (s *Stack) Endpoints() endpoints.Endpoints {
-	return endpoints.Endpoints{
+	e := endpoints.Endpoints{
 		Intake: "http://" + s.addresses.intake, Admin: "http://" + s.addresses.admin["intake"],
 		Temporal: listenOn(s.addresses.temporal), TemporalUI: "http://" + listenOn(s.addresses.temporalUI),
 		Postgres: s.addresses.databases.application, Systems: s.landscape.describe(),
@@ -242,6 +247,10 @@ func (s *Stack) Endpoints() endpoints.Endpoints {
 			Temporal: s.one("temporal"), Postgres: s.one("postgres"), Simulators: s.one("simulators"),
 		},
 	}
+	if s.opts.Together {
+		e.PIDs.Worker, e.PIDs.Dispatch = e.PIDs.Intake, e.PIDs.Intake
+	}
+	return e
 }
 
 // Logs returns the folder with one log file for each part.
