@@ -107,7 +107,10 @@ func ownOptions(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
+// giveBack runs to its end even though the workflow is cancelled meanwhile: what is given back is nobody's work any more
+// that could be stopped.
 func giveBack(ctx workflow.Context, in activities.GiveBackInput) error {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	ctx = ownOptions(ctx, "give back what is left: "+string(in.Reason))
 	return workflow.ExecuteActivity(ctx, activities.NameGiveBack, in).Get(ctx, &activities.Empty{})
 }

@@ -281,6 +281,29 @@ func TestSyncRecordThatIsOverdueIsParkedAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever cancels while a claim is being given back comes too late: it is given back all the same, and the run ends well.
+func TestACancelDoesNotStopAGiveBack(t *testing.T) {
+	for name, carry := range map[string]any{"Sync": workflows.Sync, "SyncRecord": workflows.SyncRecord} {
+		t.Run(name, func(t *testing.T) {
+			env := story(t)
+			env.OnActivity(activities.NameApply, mock.Anything, mock.Anything).Return(activities.ApplyResult{}, giveBack(schema.ReasonTargetUnavailable, 0)).Once()
+			given := 0
+			env.OnActivity(activities.NameGiveBack, mock.Anything, mock.Anything).
+				Return(func(context.Context, activities.GiveBackInput) (activities.Empty, error) {
+					if given++; given < 3 {
+						return activities.Empty{}, errors.New("the database is away")
+					}
+					return activities.Empty{}, nil
+				})
+			env.RegisterDelayedCallback(env.CancelWorkflow, 500*time.Millisecond)
+			env.ExecuteWorkflow(carry, input(1))
+			if r := result(t, env); r.GivenBack != schema.ReasonTargetUnavailable || given != 3 {
+				t.Errorf("%+v after %d tries", r, given)
+			}
+		})
+	}
+}
+
 func TestACancelledSyncRecordIsParked(t *testing.T) {
 	env := story(t)
 	env.OnActivity(activities.NameApply, mock.Anything, single()).Return(activities.ApplyResult{}, retry(time.Hour))
