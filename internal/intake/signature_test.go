@@ -294,7 +294,7 @@ func TestA07_RotationUnderLoad(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	d := h.door()
-	const rotations = 12
+	const rotations = 100
 	secret := func(n int) string { return secretOf("standard_webhooks", fmt.Sprint("rotation", n)) }
 	h.writeSecret("standard", secret(0))
 	h.forward(3 * time.Second)

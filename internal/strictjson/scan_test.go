@@ -27,6 +27,9 @@ func TestA10Depth(t *testing.T) {
 		"cut":     func(depth int) string { return strings.Repeat("[", depth) },
 		"hidden":  func(depth int) string { return `{"a":[],"b":{},"c":` + nested("[", "", "]", max(depth-1, 1)) + "}" },
 	}
+	for _, shape := range []string{"arrays", "cut"} {
+		wantRule(t, shapes[shape](10_000_000), tooDeep)
+	}
 	cases := 0
 	for shape, body := range shapes {
 		for _, depth := range []int{1, 2, 31, 32, 33, 34, 64, 100, 1_000, 10_000, 100_000} {
