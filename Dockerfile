@@ -1,5 +1,4 @@
-# syntax=docker/dockerfile:1
-# One image with both programs: static, without a shell, run by a user without rights.
+# One image with both programs: static, without a shell, run by a user without rights. Needs BuildKit, for its caches.
 FROM golang:1.26.8-bookworm AS build
 ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOCACHE=/cache
 WORKDIR /src
