@@ -151,6 +151,8 @@ func TestTransforms(t *testing.T) {
 	}{
 		{"lower", "ÄB", "äb"}, {"upper", "äb", "ÄB"}, {"digits", "+1 (2)", "12"}, {"collapse_spaces", " a  b\t", "a b"},
 		{"truncate(3)", "äöüß", "äöü"}, {"truncate(3)", "ab c", "ab"}, {"strip_prefix(tel:)", "tel:+1", "+1"},
+		{"mask_numbers", "SSN 536-92-1234, card 4111 1111 1111 1111, ticket 12", "SSN XXX-XX-XXXX, card XXXX XXXX XXXX XXXX, ticket 12"},
+		{"mask_numbers", "SSN XXX-XX-XXXX", "SSN XXX-XX-XXXX"},
 		{"seconds", "2026-01-01T00:00:00.999Z", "2026-01-01T00:00:00Z"},
 		{"epoch_ms", json.Number("1767225600000"), "2026-01-01T00:00:00Z"}, {"epoch_ms", "2026-01-01T00:00:00Z", json.Number("1767225600000")},
 		{"lower", json.Number("7"), json.Number("7")}, {"lower", nil, nil},
@@ -169,7 +171,7 @@ func TestTransforms(t *testing.T) {
 			t.Errorf("%q is taken for a transform", step)
 		}
 	}
-	if len(Transforms) != 8 {
+	if len(Transforms) != 9 {
 		t.Error("a transform without a test")
 	}
 }

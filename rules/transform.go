@@ -18,6 +18,7 @@ var Transforms = map[string]string{
 	"digits":          "",
 	"epoch_ms":        "",
 	"lower":           "",
+	"mask_numbers":    "",
 	"seconds":         "",
 	"strip_prefix":    "text",
 	"truncate":        "number",
@@ -29,7 +30,7 @@ func ParseTransform(step string) (transform, error) {
 	name, argument, hasArgument := strings.Cut(strings.TrimSuffix(step, ")"), "(")
 	wants, known := Transforms[name]
 	if !known || hasArgument != strings.HasSuffix(step, ")") || hasArgument != (wants != "") {
-		return nil, fmt.Errorf("%q is no transform; there are collapse_spaces, digits, epoch_ms, lower, seconds, strip_prefix(text), truncate(number), upper", step)
+		return nil, fmt.Errorf("%q is no transform; there are collapse_spaces, digits, epoch_ms, lower, mask_numbers, seconds, strip_prefix(text), truncate(number), upper", step)
 	}
 	switch name {
 	case "collapse_spaces":
@@ -40,6 +41,8 @@ func ParseTransform(step string) (transform, error) {
 		return swapEpoch, nil
 	case "lower":
 		return onText(strings.ToLower), nil
+	case "mask_numbers":
+		return onText(MaskText), nil
 	case "seconds":
 		return onText(wholeSeconds), nil
 	case "strip_prefix":

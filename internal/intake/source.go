@@ -15,7 +15,6 @@ import (
 
 	"lockstep/connectors"
 	"lockstep/internal/payload"
-	"lockstep/internal/secrets"
 	"lockstep/internal/signature"
 	"lockstep/internal/strictjson"
 	"lockstep/rules"
@@ -344,7 +343,7 @@ func (s *Source) check(raw json.RawMessage, c schema.Change, object schema.Sourc
 	}
 	rs := s.Rulesets[object.Object]
 	if c.Kind != schema.EventDelete {
-		if refusal := rs.Check(s.Def.System, c, secrets.MaskValue); refusal != nil {
+		if refusal := rs.Check(s.Def.System, c, rules.MaskValue); refusal != nil {
 			return "", refusal
 		}
 		if err := s.Shapes.CheckTree("canonical/"+object.Object, rs.Canonical(s.Def.System, c)); err != nil {
@@ -397,7 +396,7 @@ func (s *Source) ref(rs *rules.Ruleset, c schema.Change) (string, error) {
 	if c.Ref != "" {
 		if !s.recordID.MatchString(c.Ref) {
 			return "", &schema.Refusal{
-				Reason: schema.ReasonBadRecordID, Rule: "matches " + s.recordID.String(), Masked: secrets.MaskValue(c.Ref), Remedy: "send the record's id in its own system",
+				Reason: schema.ReasonBadRecordID, Rule: "matches " + s.recordID.String(), Masked: rules.MaskValue(c.Ref), Remedy: "send the record's id in its own system",
 			}
 		}
 		return c.Ref, nil

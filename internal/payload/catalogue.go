@@ -15,8 +15,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
-	"lockstep/internal/secrets"
 	"lockstep/internal/strictjson"
+	"lockstep/rules"
 	"lockstep/schema"
 )
 
@@ -267,9 +267,9 @@ func maskAt(tree any, pointer string) string {
 	}
 	switch v := value.(type) {
 	case string:
-		return secrets.MaskValue(v)
+		return rules.MaskValue(v)
 	case json.Number:
-		return secrets.MaskValue(v.String())
+		return rules.MaskValue(v.String())
 	}
 	return ""
 }

@@ -1,5 +1,5 @@
-// Package secrets keeps what must not be seen: it resolves the references of the integration map, seals rows, computes
-// blind indexes and tokens, and masks free text (reliability B01 to B14, protocol F16 and F17, decision D11).
+// Package secrets keeps what must not be seen: it resolves the references of the integration map, seals rows, and computes
+// blind indexes and tokens (reliability B03 to B14, protocol F16 and F17, decision D11).
 //
 // # References
 //

@@ -6,7 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"lockstep/internal/secrets"
+	"lockstep/rules"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 // that are not a telephone, card or social security number. Of anything else only the shape is shown.
 func word(s string) string {
 	if len(s) > maxWord {
-		return secrets.MaskValue(s)
+		return rules.MaskValue(s)
 	}
 	letters, digits := 0, 0
 	for i := range len(s) {
@@ -31,12 +31,12 @@ func word(s string) string {
 		case c == '.', c == '_', c == ':', c == '/', c == ',', c == '#', c == '-':
 		case c == '@' && isWorker(s, i):
 		default:
-			return secrets.MaskValue(s)
+			return rules.MaskValue(s)
 		}
 	}
 	const shortestPhone = 7
-	if letters == 0 && digits >= shortestPhone && !isAddress(s) || secrets.MaskText(s) != s {
-		return secrets.MaskValue(s)
+	if letters == 0 && digits >= shortestPhone && !isAddress(s) || rules.MaskText(s) != s {
+		return rules.MaskValue(s)
 	}
 	return s
 }
@@ -58,7 +58,7 @@ func isAddress(s string) bool {
 // text returns a sentence as it may be shown: one line of up to 512 bytes without control characters, card numbers and
 // social security numbers.
 func text(s string) string {
-	s = secrets.MaskText(neutral(s))
+	s = rules.MaskText(neutral(s))
 	if len(s) <= maxText {
 		return s
 	}
